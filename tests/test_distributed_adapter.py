@@ -20,7 +20,8 @@ RunFolders = Callable[[Path], list[Path]]
 FILES = {"adapter": ("adapter_model.safetensors", "rows.safetensors"), "scratch": ("model.safetensors",)}
 
 
-@pytest.mark.parametrize("kind", sorted(FILES))
+# What is trained whole is divided as in tests/test_distributed.py.
+@pytest.mark.parametrize("kind", ["adapter", pytest.param("scratch", marks=pytest.mark.long)])
 def test_two_processes_train_one_decoder_only_model(
     kind: str,
     bench: Bench,

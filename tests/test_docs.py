@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import re
 import subprocess
@@ -25,7 +26,10 @@ PAGES = sorted((ROOT / "docs" / "pages").glob("*.md"))
 
 @pytest.fixture(scope="module")
 def generate() -> ModuleType:
-    return pages.module("generate")
+    """Each part is made once for all pages and tests."""
+    module = pages.module("generate")
+    module.PARTS.update({name: functools.cache(part) for name, part in module.PARTS.items()})
+    return module
 
 
 @pytest.mark.parametrize(("group", "part"), [("bench.id_schemes", "schemes"), ("bench.baselines", "baselines")])

@@ -66,6 +66,12 @@ OWN |= {"set/cf-only": SMALL_NETS[:2], "set/semantic-only": SMALL_NETS[2:]}
 OTHERS = [*sorted(OF_VECTORS), "set/cf-only", "set/semantic-only"]
 TOO_LARGE = ["semantic/opq"]  # for 30 items; it differs from semantic/pq in its vectors alone
 
+CONTROLS = (
+    "textual/idgenrec-gen-only",
+    "textual/idgenrec-rec-only",
+    "semantic/mtgrec-single",
+    "semantic/mtgrec-uniform",
+)
 RENAMED = ("textual/idgenrec", "textual/idgenrec-gen-only", USERS)  # by what training came to
 
 
@@ -149,9 +155,8 @@ def test_what_needs_more_items_knows_nothing_of_what_is_held_out() -> None:
 
 
 def some_long(scheme: str) -> Any:
-    """Controls of IDGenRec run the same code as IDGenRec."""
-    control = scheme in ("textual/idgenrec-gen-only", "textual/idgenrec-rec-only")
-    return pytest.param(scheme, marks=pytest.mark.long) if control else scheme
+    """Controls of IDGenRec and of MTGRec are fitted and trained by the same code as these."""
+    return pytest.param(scheme, marks=pytest.mark.long) if scheme in CONTROLS else scheme
 
 
 @pytest.mark.parametrize("scheme", [some_long(scheme) for scheme in (*ALL, USERS)])

@@ -6,9 +6,10 @@ import re
 import shlex
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import click
@@ -53,14 +54,17 @@ SHOWN += [(name, words[words.index("-m") + 1 :]) for name, words in LAUNCHED]
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="the README speaks to a POSIX shell")
-def test_commands_run_and_the_scheme_in_the_readme_gets_a_row(tmp_path: Path) -> None:
+def test_commands_run_and_the_scheme_in_the_readme_gets_a_row(
+    bench: Callable[..., SimpleNamespace], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
     (tmp_path / "mine.py").write_text(blocks(README, "python")[0])
     shown = [commands(text, "sh") for text in (README, *map(page, EXECUTED))]
     assert all(shown)
     for words in (words for each in shown for words in each):
         quick = QUICK if words[1] == "run" else []
-        done = subprocess.run([sys.executable, "-m", "bench", *words[1:], *quick], cwd=tmp_path, capture_output=True)
-        assert done.returncode == 0, f"{words}: {done.stderr.decode()}"
+        done = bench(*words[1:], *quick)
+        assert done.code == 0, f"{words}: {done.err}"
     assert (tmp_path / "quality.png").stat().st_size > 10_000
     assert "numeric/<wbr>random" in (tmp_path / "report.html").read_text()
     report = (tmp_path / "results" / "report.md").read_text()

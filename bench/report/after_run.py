@@ -13,6 +13,7 @@ from bench.report.contracts import agree, other_code
 from bench.report.numbers import metric_title
 from bench.report.quality import HEADLINES, label, stored
 from bench.report.rows import HEADLINE, Row, Section, sections, with_repeated
+from bench.report.sampling import resample
 from bench.report.table import DASH, Cell, Column, Note, Source, Table
 from bench.results.identity import folder_name
 from bench.results.read import Result, sound
@@ -115,6 +116,7 @@ def _of_rows(section: Section, rows: Sequence[Row], when: Mapping[int, str], lef
 
 def _scores(rows: Sequence[Row]) -> list[Column]:
     """NDCG@10, its interval, Hit@10."""
+    resample([run for row in rows for run in row.runs], [HEADLINE])
     estimates = [(row, row.estimate(HEADLINE)) for row in rows]
     score = (Cell(f"{found.value:.4f}", stored(row, _strict(HEADLINE)), found.value) for row, found in estimates)
     ends = (_interval(stored(row, "per_user.parquet:rank"), found.interval) for row, found in estimates)

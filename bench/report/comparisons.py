@@ -17,6 +17,7 @@ from bench.evaluation.seed_noise import SeedsPart, p_with_seeds, widened
 from bench.evaluation.statistics import ends, resampled_means
 from bench.report.contracts import comparable
 from bench.report.rows import HEADLINE, Row
+from bench.report.sampling import resample
 from bench.results.table import UserTable
 
 LEVEL = 0.05  # of the corrected p below which a difference is called one
@@ -145,6 +146,7 @@ class Family:
 def compare(pairs: Sequence[Pair], metrics: Sequence[str]) -> list[dict[str, Comparison]]:
     """For each pair its comparisons by metric, corrected for all of them; every pair needs a user in common."""
     found = family(pairs, metrics)
+    resample([run for row in _rows([pair for pair in pairs if pair.complete]) for run in row.runs], metrics)
     return [found.compare(pair) for pair in pairs]
 
 

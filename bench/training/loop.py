@@ -353,9 +353,21 @@ class _Run:
             load_trained_state(self.job.recommender, self.best)
         ranks.spread(trained_state(self.job.recommender).values())
         self.job.recommender.eval()
-        self.job.accelerator.free_memory()
+        self.let_go()
         self.state.training_seconds += self.lap()
         self.shared()
+
+    def let_go(self) -> None:
+        """Free what only training needed. Moments are freed by hand: the optimizer is part of a cycle, and to look for
+        cycles in all of the process, as Accelerate does, takes a processor longer than a short training.
+        """
+        accelerator = self.job.accelerator
+        self.optimizer.state.clear()
+        self.optimizer.param_groups.clear()
+        for kept in (accelerator._models, accelerator._optimizers):
+            kept.clear()
+        if accelerator.device.type != "cpu":
+            accelerator.free_memory()  # its caches too
 
 
 def snapshot_path(job: Job, part: float) -> Path:

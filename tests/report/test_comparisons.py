@@ -12,6 +12,9 @@ from scipy import stats
 
 from bench.evaluation.paired import holm, sign_flip
 from bench.evaluation.seed_noise import ASSUMED, NONE
+from bench.evaluation.statistics import Floats, resampled_means
+from bench.report import sampling
+from bench.report.after_run import after_run
 from bench.report.comparisons import Pair, compare, references
 from bench.report.rows import Row, sections, strict
 from bench.report.table import strong
@@ -48,6 +51,25 @@ def test_only_rows_under_one_contract_meet(store: Store, tmp_path: Path) -> None
     store("three", quality=0.4, contract={"beam": 50})
     store("seventh", quality=0.2, contract={"beam": 50})
     assert named(rows(tmp_path)) == [("seventh", "three", "best")]
+
+
+def test_all_rows_of_as_many_users_share_one_drawing_of_them(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is what costs."""
+    drawn: list[int] = []
+
+    def watched(columns: Floats) -> Floats:
+        drawn.append(columns.shape[1])
+        return resampled_means(columns)
+
+    monkeypatch.setattr(sampling, "resampled_means", watched)
+    ran = [store(scheme, quality=quality) for scheme, quality in (("one", 0.6), ("three", 0.4), ("fifth", 0.2))]
+    made = rows(tmp_path)
+    compare([Pair(made["one"], made["three"]), Pair(made["one"], made["fifth"])], ["ndcg@10"])
+    assert drawn == [3]
+    after_run(tmp_path, ran)
+    assert drawn == [3, 3]
 
 
 def test_one_row_has_nobody_to_meet(store: Store, tmp_path: Path) -> None:

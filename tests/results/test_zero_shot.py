@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from bench.report.rows import Row, sections
+from bench.report.sampling import resample
 from bench.results.read import load
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -34,6 +35,7 @@ def rows() -> Rows:
         how = (few if run.adapted_on else HOUR if hour else UNSEEN) if run.trained_on else FITTED
         assert (run.dataset.name, run.scheme.name, how) not in found
         found[run.dataset.name, run.scheme.name, how] = row
+    resample([run for row in found.values() for run in row.runs], ["ndcg@10"])
     return found
 
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import gc
 import itertools
 import math
 import os
 import signal
 import time
+import weakref
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
@@ -82,6 +84,31 @@ def test_the_randomness_of_a_step_depends_on_seed_step_and_process_alone() -> No
 
 
 # -- going on ---------------------------------------------------------------------------------------------------------
+
+
+def test_it_frees_what_only_training_needed_and_looks_for_no_garbage(
+    job: Jobs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """To look for garbage in all of the process would take longer than a short training."""
+    moments: list[weakref.ref[Tensor]] = []
+    collected: list[str] = []
+    load_best = _Run.load_best
+
+    def watched(run: _Run) -> None:
+        moments.extend(weakref.ref(kept["exp_avg"]) for kept in run.optimizer.state.values())
+        load_best(run)
+
+    monkeypatch.setattr(_Run, "load_best", watched)
+    monkeypatch.setattr(gc, "collect", lambda *_: collected.append("all"))
+    made = job()
+    gc.disable()
+    try:
+        train(made)
+    finally:
+        gc.enable()
+    assert moments
+    assert not any(moment() is not None for moment in moments)
+    assert not collected
 
 
 @pytest.mark.parametrize(("save_every", "negatives"), [(0.0, 0), (60.0, 0), (0.0, 4)])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import os
+import runpy
 import signal
 import subprocess
 import sys
@@ -16,6 +17,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from accelerate import Accelerator
 from torch import Tensor
 
 from bench.model.packed import SharedReader
@@ -147,36 +149,54 @@ from bench.model.recommender import recommender_under
 from bench.training.loop import Job, train
 from bench.vocabulary import Vocabulary
 
-folder, lines = Path(sys.argv[1]), json.loads(sys.argv[2])
 vocabulary = Vocabulary.private("abcdefghij")
 ids = TokenIds.from_lists([vocabulary.ids([letter]) for letter in "abcdefghij"], vocabulary)
 shape = {"d_model": 8, "d_kv": 4, "d_ff": 8, "heads": 2, "layers": 1, "decoder_layers": 1}
-torch.manual_seed(0)
-contract = Contract(training="shared", epochs=3, dropout=0.0, learning_rate=1e-2, **lines)
-recommender = recommender_under(contract, ids, T5(T5Config(vocabulary.size, dropout=0.0, **shape)))
 sequences = Sequences.from_rows(np.random.default_rng(0).integers(0, 10, (30, 7)).tolist())
-several = Accelerator(cpu=True)
-stage = Stage(ids, use_validation=False)
-state = train(Job(recommender, sequences, contract, 0, stage, dict, None, folder / "stage", accelerator=several))
-if several.is_main_process:
-    flat = torch.cat([p.detach().flatten() for p in recommender.parameters()])
-    (folder / "weights.json").write_text(json.dumps({"weights": flat.tolist(), "steps": state.step}))
-os._exit(0)  # a thread of Gloo that frees a tensor while the interpreter is torn down would abort it
+
+
+def trained(path, lines, accelerator):
+    torch.manual_seed(0)
+    contract = Contract(training="shared", epochs=3, dropout=0.0, learning_rate=1e-2, **lines)
+    recommender = recommender_under(contract, ids, T5(T5Config(vocabulary.size, dropout=0.0, **shape)))
+    stage = Stage(ids, use_validation=False)
+    state = train(Job(recommender, sequences, contract, 0, stage, dict, None, path, accelerator=accelerator))
+    weights = torch.cat([p.detach().flatten() for p in recommender.parameters()])
+    return {"weights": weights.tolist(), "steps": state.step}
+
+
+if __name__ == "__main__":
+    several = Accelerator(cpu=True)
+    for number, lines in enumerate(json.loads(sys.argv[2])):
+        found = trained(Path(sys.argv[1], f"stage-{number}"), lines, several)
+        if several.is_main_process:
+            Path(sys.argv[1], f"{number}.json").write_text(json.dumps({**found, "processes": several.num_processes}))
+    os._exit(0)  # a thread of Gloo that frees a tensor while the interpreter is torn down would abort it
 """
+LINES_OF_PROCESSES: list[dict[str, Any]] = [
+    {"batch_size": 24},
+    {"batch_size": 6},  # a batch is one segment, so that one of them has nothing to read
+    {"batch_size": 24, "accumulate": 3},
+]
 
 
-@pytest.mark.parametrize("lines", [{"batch_size": 24}, {"batch_size": 6}, {"batch_size": 24, "accumulate": 3}])
-def test_two_processes_train_as_one_does(started: dict[str, str], tmp_path: Path, lines: dict[str, Any]) -> None:
-    """Also where a batch is one segment, so that one of them has nothing to read."""
-    found = []
-    (tmp_path / "stage.py").write_text(STAGE)
-    for count in (1, 2):
-        folder = tmp_path / str(count)
-        folder.mkdir()
-        torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(count)]
-        command = [*torchrun, str(tmp_path / "stage.py"), str(folder), json.dumps(lines)]
-        done = subprocess.run(command, env=started, capture_output=True, text=True, timeout=300)
-        assert done.returncode == 0, done.stderr
-        found.append(json.loads((folder / "weights.json").read_text()))
-    assert found[0]["steps"] == found[1]["steps"]
-    np.testing.assert_allclose(found[0]["weights"], found[1]["weights"], atol=2e-5)
+@pytest.fixture(scope="module")
+def of_two_processes(started: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the script and with what two processes come to under each of the lines."""
+    folder = tmp_path_factory.mktemp("processes")
+    (folder / "stage.py").write_text(STAGE)
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    command = [*torchrun, str(folder / "stage.py"), str(folder), json.dumps(LINES_OF_PROCESSES)]
+    done = subprocess.run(command, env=started, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    return folder
+
+
+@pytest.mark.parametrize("number", range(len(LINES_OF_PROCESSES)))
+def test_two_processes_train_as_one_does(of_two_processes: Path, tmp_path: Path, number: int) -> None:
+    trained = runpy.run_path(str(of_two_processes / "stage.py"))["trained"]
+    alone = trained(tmp_path / "stage", LINES_OF_PROCESSES[number], Accelerator(cpu=True))
+    together = json.loads((of_two_processes / f"{number}.json").read_text())
+    assert together["processes"] == 2
+    assert alone["steps"] == together["steps"]
+    np.testing.assert_allclose(alone["weights"], together["weights"], atol=2e-5)

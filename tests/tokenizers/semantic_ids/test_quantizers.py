@@ -214,6 +214,7 @@ def test_a_rotation_from_few_items_is_silent_and_from_too_few_refused(
             rotated(vectors, levels)
 
 
+@pytest.mark.long  # that schemes fit alike on one and two threads is shown in tests/tokenizers/test_threads.py
 def test_the_number_of_threads_changes_nothing() -> None:
     """In a process of its own each: faiss reads the variable once. Without the limit the rotation differs."""
     program = """
