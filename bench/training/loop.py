@@ -358,16 +358,9 @@ class _Run:
         self.shared()
 
     def let_go(self) -> None:
-        """Free what only training needed. Moments are freed by hand: the optimizer is part of a cycle, and to look for
-        cycles in all of the process, as Accelerate does, takes a processor longer than a short training.
-        """
-        accelerator = self.job.accelerator
+        """Free what only training needed; moments by name, since the optimizer is still held here."""
         self.optimizer.state.clear()
-        self.optimizer.param_groups.clear()
-        for kept in (accelerator._models, accelerator._optimizers):
-            kept.clear()
-        if accelerator.device.type != "cpu":
-            accelerator.free_memory()  # its caches too
+        self.job.accelerator.free_memory()
 
 
 def snapshot_path(job: Job, part: float) -> Path:
