@@ -350,4 +350,4 @@ class Summed(Counting):
 
     def needs(self, size: CatalogueSize) -> Needs:
         each = np.array([size.items, size.users])
-        return Needs(each.sum(), np.float32(1))  # type: ignore[arg-type]
+        return Needs(each.sum(), np.float32(1))
