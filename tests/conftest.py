@@ -58,12 +58,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         long = [item for item in items if item.get_closest_marker("long")]
         config.hook.pytest_deselected(items=long)
         items[:] = [item for item in items if not item.get_closest_marker("long")]
-
-
-def pytest_collection_finish() -> None:
-    """Every training ends with a look for garbage, which need not go through all that tests and libraries hold."""
-    gc.collect()
-    gc.freeze()
+    gc.freeze()  # what tests and libraries hold: the look for garbage that ends a training need not go through it
 
 
 def pytest_runtest_setup() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from numbers import Real
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -168,7 +170,7 @@ def declares(fixtures: BaselineFixtures) -> CheckResult:
 
 
 def _are_amounts(*values: object) -> bool:
-    return all(isinstance(value, int | float) and 0 <= value < np.inf for value in values)
+    return all(isinstance(value, Real) and 0 <= float(value) < np.inf for value in values)
 
 
 def resumable(fixtures: BaselineFixtures) -> CheckResult:

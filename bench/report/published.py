@@ -24,12 +24,15 @@ STATISTICS = ("users", "items", "interactions")
 
 @dataclass(frozen=True)
 class Caution:
-    """What is wrong with some values of a source; ``comparable`` says whether they can be compared at all."""
+    """What is wrong with some values of a source; ``comparable`` says whether they can be compared at all. ``shared``:
+    schemes of ours with the same fault, which can.
+    """
 
     systems: Sequence[str]
     data: Sequence[str]
     comparable: bool
     text: str
+    shared: Sequence[str] = ()
 
 
 @dataclass(frozen=True)
@@ -169,7 +172,7 @@ def result_of(published: Published, claim: Claim, ours: Result, estimate: Estima
 
 def obstacles(published: Published, claim: Claim, ours: Result) -> list[str]:
     """Why a published value and ours may not be compared; nothing where they may."""
-    found = [claim.caution.text] if claim.caution and not claim.caution.comparable else []
+    found = _faults(claim.caution, ours)
     if claim.source.candidates != "all":
         found.append(f"they rank {claim.source.candidates} items, we rank all")
     found += _data(claim.source.data.get(claim.data, {}), ours.dataset)
@@ -180,6 +183,15 @@ def obstacles(published: Published, claim: Claim, ours: Result) -> list[str]:
     if unlike:
         found.append((f"our preset '{ours.preset}': " if ours.preset else "") + ", ".join(unlike))
     return found
+
+
+def _faults(caution: Caution | None, ours: Result) -> list[str]:
+    """What is wrong with theirs and not with ours, or with ours and, as far as is known, not with theirs."""
+    if caution and ours.scheme.name in caution.shared:
+        return []
+    if caution and not caution.comparable:
+        return [caution.text]
+    return ["ours is shown validation and test items, theirs is not"] if ours.scheme.leaks else []
 
 
 def _needs(match: Match | None, claim: Claim, stated: Mapping[str, Any]) -> list[str]:

@@ -147,7 +147,7 @@ def _notes(published: Published, legend: Legend) -> list[Note]:
     rule = (
         "reproduced: a published value lies in our 95 % interval, here over users alone, or ours within "
         f"{published.tolerance:.0%} of it; not comparable: another split, other candidates, other data, values known "
-        "to be broken, or a model or budget of ours that is not of a published size"
+        "to be broken, settings of ours that are not the system's, or a model or budget that is not of a published size"
     )
     return [
         *(Note(letter, _source(title, legend.claims)) for title, letter in legend.letters.items()),

@@ -245,6 +245,11 @@ def test_every_installed_baseline_meets_every_requirement(baseline: str) -> None
     assert {name: str(result) for name, result in found.items() if result.state == "failed"} == {}
 
 
+def test_what_a_baseline_needs_may_be_counted_in_numbers_of_numpy(fixtures: Make) -> None:
+    found = check_requirement("declares", fixtures("Summed"))
+    assert (found.state, found.found) == ("passed", "it says what it needs; cache_key is the same text twice")
+
+
 def test_the_baseline_of_the_docs_meets_every_requirement(
     monkeypatch: pytest.MonkeyPatch, toy_folder: Path, tmp_path: Path
 ) -> None:

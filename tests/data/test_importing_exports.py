@@ -317,6 +317,8 @@ def test_events_under_a_name(tmp_path: Path, name: str) -> None:
     events = [{"u": user, "i": item, "ts": time} for user, item, time in ROWS]
     content = json.dumps({"count": 3, name: events})
     assert sequences(read([put(tmp_path, "x.json", content)]).dataset) == SAME
+    empty = json.dumps({"items": [], name: events})
+    assert sequences(read([put(tmp_path, "x.json", empty)]).dataset) == SAME
     strange = content.replace('"u":', '"who":').replace('"i":', '"what":').replace('"ts":', '"at":')
     chosen = Options(Roles("who", "what", "at"))
     assert sequences(read([put(tmp_path, "x.json", strange)], chosen).dataset) == SAME

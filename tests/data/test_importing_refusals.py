@@ -125,7 +125,12 @@ def test_a_catalogue_that_nobody_named_and_that_does_not_fit_is_left_out_and_sai
             {},
             "no column of users or items among b, c; name its columns with",
         ),
-        ("x.json", '{"events": [{"u": 1, "i": 2}], "items": [{"id": 2, "title": "t"}]}', {}, "must have a flat list"),
+        (
+            "x.json",
+            '{"events": [{"u": 1, "i": 2}], "items": [{"id": 2, "title": "t"}]}',
+            {},
+            "holds several tables, 'events' and 'items': write each to a file of its own",
+        ),
         ("x.jsonl", '{"user": "u", "item": "a"}\n{"user": \n', {}, r"x\.jsonl, line 2: neither a JSON object nor"),
         ("x.jsonl", '{"user": "u", "item": "a"}\n[1]\n', {}, r"line 2: .*found a list"),
         ("x.parquet", b"PAR1 and nothing", {}, r"x\.parquet' is corrupt"),

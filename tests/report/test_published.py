@@ -33,6 +33,7 @@ from bench.runs.subjects import SCHEMES, load_scheme, names
 from bench.runs.subjects import settings as read
 
 Store = Callable[..., Path]
+WRITER = "nandakishormpai/t5-small-machine-articles-tag-generation"
 SENTENCES = "sentence-transformers/sentence-t5-base"
 STANDARD = {"split": "leave-one-out", "validation_in_test_history": True, "exclude_history": False, "max_history": 20}
 MODEL = {"backbone": "google-t5/t5-small@1a2b3c4d", "epochs": 100, "max_steps": 0}
@@ -184,7 +185,8 @@ def test_what_has_a_recipe_of_a_paper_stands_for_its_system(ours: Result, owner:
     ("scheme", "settings", "system", "said"),
     [
         ("textual/idgenrec", {"users": "off"}, "IDGenRec", ["our users off, not on"]),
-        ("textual/idgenrec", {"users": "on"}, "IDGenRec", []),
+        ("textual/idgenrec", {"users": "on", "generator": WRITER}, "IDGenRec", []),
+        ("textual/idgenrec", {"users": "on", "generator": "mini"}, "IDGenRec", [f"our generator mini, not {WRITER}"]),
         ("semantic/rqvae", {"encoder": "tfidf-svd"}, "TIGER", [f"our encoder tfidf-svd, not {SENTENCES}"]),
         ("semantic/rqvae", {"encoder": SENTENCES}, "TIGER", []),
     ],
@@ -196,6 +198,22 @@ def test_settings_that_a_system_needs_forbid_a_comparison(
     result = replace(ours, scheme=replace(ours.scheme, name=scheme, settings=settings), contract=contract)
     about = claim(system, metric="hit@5", start="TIGER (" if system == "TIGER" else "GRAM")
     assert obstacles(published.load(), about, result) == said
+
+
+def test_a_leak_is_compared_with_the_same_leak_alone(ours: Result) -> None:
+    """The authors' code leaks as ``textual/idgenrec-user-leak`` does; who ran it again without has other scores."""
+    facts = SchemeFacts("textual/idgenrec-user-leak", 1, {"users": "on", "generator": WRITER}, "scheme", leaks=True)
+    leak = replace(ours, scheme=facts)
+    honest = replace(ours, scheme=replace(facts, name="textual/idgenrec", leaks=False))
+    theirs, again = (claim("IDGenRec", metric="hit@5", start=start) for start in ("IDGenRec (SIGIR", "GRAM"))
+    assert obstacles(published.load(), theirs, leak) == []
+    assert obstacles(published.load(), again, leak) == ["ours is shown validation and test items, theirs is not"]
+    assert "test item included" in obstacles(published.load(), theirs, honest)[0]
+    assert obstacles(published.load(), again, honest) == []
+    by_number = replace(ours, scheme=SchemeFacts("numeric/p5-leak", 1, {}, "scheme", leaks=True))
+    assert obstacles(published.load(), claim("P5 prompt 2-3", start="P5"), by_number) == []
+    shared = {name for source in published.load().sources for each in source.cautions for name in each.shared}
+    assert all(load_scheme(name).leaks for name in shared)
 
 
 def test_claims_put_the_authors_before_others() -> None:

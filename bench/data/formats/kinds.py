@@ -86,6 +86,7 @@ def _of_value(source: Source, content: Any, asked: Roles, catalogue: bool = Fals
         part = _of_table(source, records.of_list(source, found), asked, catalogue)
         return replace(part, content=content) if part.kind == "catalogue" and "0" in content else part
     if isinstance(content, Mapping) and content:
+        records.require_one_table(source, content)
         if any(isinstance(content.get(name), Mapping | list) for name in MAPS):
             return Part(source, "ids", content=content)
         content = next((content[name] for name in TITLES if isinstance(content.get(name), Mapping)), content)

@@ -123,13 +123,26 @@ def of_lines(source: Source) -> Records:
     return Records(source, tuple(found))
 
 
+def require_one_table(source: Source, content: Mapping[Any, Any]) -> None:
+    """BenchError where one JSON object holds several tables, of which none is more than the others what is meant."""
+    names = [name for name in _wrapped(content) if all(isinstance(row, Mapping) for row in content[name])]
+    if len(names) > 1:
+        tables = " and ".join(f"'{name}'" for name in names)
+        raise BenchError(f"'{source.path}' holds several tables, {tables}: write each to a file of its own")
+
+
+def _wrapped(content: Mapping[Any, Any]) -> list[str]:
+    """Names under which an object may hold a table; a list without rows is none."""
+    return [name for name in WRAPPED if content.get(name) and isinstance(content[name], list)]
+
+
 def unfolded(content: Mapping[Any, Any]) -> list[Record] | None:
     """The records of a table that one JSON object holds, in the ways of pandas (column by column, by the number of the
     row, split) or under a name such as ``data``; None where it is something else, such as a map from users to items.
     """
     values, head = list(content.values()), content.get("columns")
-    lists = [content[name] for name in WRAPPED if isinstance(content.get(name), list)]
-    rows: list[Any] = lists[0] if len(lists) == 1 else []  # of events and items, one would be lost
+    lists = _wrapped(content)
+    rows: list[Any] = content[lists[0]] if len(lists) == 1 else []  # of events and items, one would be lost
     if isinstance(head, list) and rows and all(isinstance(row, list) and len(row) == len(head) for row in rows):
         return [dict(zip(map(str, head), row, strict=True)) for row in rows]
     alone = not columns.told(content)  # a record has names of its own, and a table needs none that are known

@@ -188,9 +188,9 @@ def _of_texts(keys: tuple[str, ...], texts: Sequence[str], numbered: bool = Fals
     _refuse_mixed(keys, texts)
     read = ""
     if some and all(NUMBER.fullmatch(text) for text in some):
-        read = (
-            f"identifiers such as '{some[0]}' are read as words, in pieces of digits; [{some[0]}] in JSON is one token"
-        )
+        read = f"identifiers such as '{some[0][:40]}' are read as words, in pieces of digits"
+        if all(len(text) <= LONGEST for text in some):
+            read += f"; [{int(some[0])}] in JSON is one token"  # where a number has no zeros before it
     return Found(keys, (), tuple(texts), numbered, read)
 
 

@@ -62,6 +62,18 @@ def test_how_texts_of_digits_are_read_is_said(
     assert (one.warnings(train), one.fit(train).lengths.tolist()) == ((), [[1] * len(train.items.ids)])
 
 
+@pytest.mark.parametrize(("text", "said"), [("007", "; [7] in JSON is one token"), ("9" * 50, "")])
+def test_what_is_advised_for_digits_can_be_written(
+    written: Written, made: Made, train: TrainView, text: str, said: str
+) -> None:
+    """JSON has no zeros before a number, and a code no number of fifty digits."""
+    rest = [f"{1000 + row}" for row in range(len(train.items.ids) - 1)]
+    lines = [f"{item}\t{digits}\n" for item, digits in zip(train.items.ids, (text, *rest), strict=True)]
+    scheme = made(written("digits.txt", "".join(lines)))
+    shown = text[:40]
+    assert scheme.warnings(train) == (f"identifiers such as '{shown}' are read as words, in pieces of digits{said}",)
+
+
 def test_the_order_of_a_file_is_of_no_consequence(written: Written, made: Made, train: TrainView) -> None:
     one = made(written("one.json", json.dumps(INDEX))).fit(train)
     other = made(written("other.json", json.dumps(dict(reversed(INDEX.items()))))).fit(train)
