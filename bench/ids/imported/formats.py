@@ -30,8 +30,8 @@ FORMATS = "index.json, .sem_ids, a text index ('key words'), .npy or Parquet"
 class Found:
     """What a file says: for each of its ``keys`` the ``tokens``, or else the ``words``, both empty where it has none.
 
-    ``numbered``: the keys are the numbers of its rows. ``reading`` says how texts of digits are read. A table that was
-    written with its ``vocabulary`` has that, and how a history is written.
+    ``numbered``: the keys are the numbers of its rows. ``reading`` says how texts are read that could be codes. A table
+    that was written with its ``vocabulary`` has that, and how a history is written.
     """
 
     keys: tuple[str, ...]
@@ -178,8 +178,7 @@ def _of_texts(keys: tuple[str, ...], texts: Sequence[str], numbered: bool = Fals
         long = next((text for text in some if any(len(number) > LONGEST for number in text.split())), None)
         if long is not None:
             raise BenchError(f"a code holds numbers of at most {LONGEST} digits; got '{long[:40]}'…")
-        read = f"identifiers such as '{some[0]}' are read as codes: each number is a token of its place"
-        return Found(keys, tuple(by_position(map(int, text.split())) for text in texts), (), numbered, read)
+        return Found(keys, tuple(by_position(map(int, text.split())) for text in texts), numbered=numbered)
     if some and all(CODED.fullmatch(text) for text in some):
         raise BenchError(
             f"identifiers such as '{some[0][:40]}' hold numbers and no words; write codes as '1 2 3', or in JSON as "
