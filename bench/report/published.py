@@ -214,7 +214,7 @@ def _contract(source: Source, ours: Result) -> list[str]:
     contract = ours.contract
     budget = {**ours.scheme.settings, **contract} if ours.scheme.kind == "baseline" else contract
     unlike = [
-        f"{key} {_plain(contract[key])}, not {_plain(allowed[0])}"
+        f"{key} {_plain(contract[key])}, not {_any_of(allowed)}"
         for key, allowed in source.contract.items()
         if key in contract and _named(contract[key]) not in allowed
     ]
@@ -229,6 +229,11 @@ def _contract(source: Source, ours: Result) -> list[str]:
 def _named(value: Any) -> Any:
     """A backbone without the digest of its weights."""
     return value.partition("@")[0] if isinstance(value, str) else value
+
+
+def _any_of(allowed: Sequence[Any]) -> str:
+    """Each once, a model without its owner."""
+    return " or ".join(dict.fromkeys(_plain(value).rpartition("/")[2] for value in allowed))
 
 
 def _plain(value: Any) -> str:

@@ -312,6 +312,13 @@ def test_a_baseline_is_checked_by_its_data_view_and_its_own_budget(
     assert obstacles(published.load(), claim("SASRec", start="IDGenRec (SIGIR"), baseline) == said
 
 
+def test_every_model_of_a_published_size_is_named(ours: Result) -> None:
+    """Where a source does not say which it had."""
+    small = replace(ours, contract={**ours.contract, "backbone": "mini"})
+    about = claim("IDGenRec", metric="hit@5", start="GRAM")
+    assert "backbone mini, not tiger or t5-small" in " ".join(obstacles(published.load(), about, small))
+
+
 def test_settings_of_a_scheme_are_no_budget(ours: Result) -> None:
     """Those of a quantizer say nothing about how long the recommender was trained."""
     assert (
